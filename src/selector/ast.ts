@@ -12,7 +12,8 @@ export type SelectorNode =
 	| { readonly type: ComparisonType; readonly label: string; readonly value: string }
 	| { readonly type: MembershipType; readonly label: string; readonly values: readonly string[] }
 	| { readonly type: 'not'; readonly operand: SelectorNode }
-	| { readonly type: 'and' | 'or'; readonly operands: readonly SelectorNode[] };
+	| { readonly type: 'and'; readonly operands: readonly SelectorNode[] }
+	| { readonly type: 'or'; readonly operands: readonly SelectorNode[] };
 
 /**
  * Looks labels up by name. A `Map` is one; an endpoint with profiles answers from its own labels first and from its

@@ -24,6 +24,7 @@ export function canonicalText(node: SelectorNode): string {
 		case 'or':
 			return `(${node.operands.map(canonicalText).join(' || ')})`;
 	}
+	return node satisfies never;
 }
 
 /** Orders texts as their UTF-8 bytes, which UTF-16 order is not beyond the basic plane. */

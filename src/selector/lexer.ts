@@ -8,6 +8,9 @@ export type Token =
 
 type Punctuation = '(' | ')' | '{' | '}' | ',' | '!' | '&&' | '||';
 
+/** What may follow a label, in words. */
+export const OPERATORS = 'an operator: ==, !=, in, not in, contains, starts with or ends with';
+
 const MAX_LABEL_LENGTH = 512;
 
 const LABEL = /[A-Za-z0-9_./-]+/y;
@@ -24,8 +27,7 @@ export function tokenize(text: string): Token[] {
 	while (at < text.length) {
 		if (tokens.at(-1)?.type === 'label') {
 			const operator = match(OPERATOR, text, at)?.[0];
-			if (operator === undefined)
-				throw syntaxError(text, at, 'an operator: ==, !=, in, not in, contains, starts with or ends with');
+			if (operator === undefined) throw syntaxError(text, at, OPERATORS);
 			tokens.push({ type: operatorType(operator), at });
 			at += operator.length;
 		} else {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { SelectorNode } from './ast.ts';
 import { canonicalText, compareUtf8 } from './canonical.ts';
-import { syntaxError, type Token, tokenize } from './lexer.ts';
+import { OPERATORS, syntaxError, type Token, tokenize } from './lexer.ts';
 
 /** A parsed selector. */
 export interface Selector {
@@ -80,37 +80,12 @@ class Parser {
 
 	#primary(): SelectorNode {
 		const token = this.#peek();
-		switch (token.type) {
-			case 'all':
-			case 'global':
-				this.#next++;
-				return { type: token.type };
-			case 'has':
-				this.#next++;
-				return { type: 'has', label: token.text };
-			case 'label':
-				this.#next++;
-				return this.#comparison(token.text);
-			case '(':
-				return this.#group();
-			case 'string':
-			case ')':
-			case '{':
-			case '}':
-			case ',':
-			case '!':
-			case '&&':
-			case '||':
-			case '==':
-			case '!=':
-			case 'contains':
-			case 'starts with':
-			case 'ends with':
-			case 'in':
-			case 'not in':
-			case 'end':
-				throw this.#unexpected('a label, has(), all(), ! or (');
-		}
+		if (token.type === '(') return this.#group();
+		if (token.type !== 'all' && token.type !== 'global' && token.type !== 'has' && token.type !== 'label')
+			throw this.#unexpected('a label, has(), all(), ! or (');
+		this.#next++;
+		if (token.type === 'label') return this.#comparison(token.text);
+		return token.type === 'has' ? { type: 'has', label: token.text } : { type: token.type };
 	}
 
 	#group(): SelectorNode {
@@ -124,34 +99,14 @@ class Parser {
 
 	#comparison(label: string): SelectorNode {
 		const { type } = this.#peek();
-		switch (type) {
-			case '==':
-			case '!=':
-			case 'contains':
-			case 'starts with':
-			case 'ends with':
-				this.#next++;
-				return { type, label, value: this.#string() };
-			case 'in':
-			case 'not in':
-				this.#next++;
-				return { type, label, values: this.#set() };
-			case 'all':
-			case 'global':
-			case 'has':
-			case 'label':
-			case 'string':
-			case '(':
-			case ')':
-			case '{':
-			case '}':
-			case ',':
-			case '!':
-			case '&&':
-			case '||':
-			case 'end':
-				throw this.#unexpected('an operator: ==, !=, in, not in, contains, starts with or ends with');
+		if (type === 'in' || type === 'not in') {
+			this.#next++;
+			return { type, label, values: this.#set() };
 		}
+		if (type !== '==' && type !== '!=' && type !== 'contains' && type !== 'starts with' && type !== 'ends with')
+			throw this.#unexpected(OPERATORS);
+		this.#next++;
+		return { type, label, value: this.#string() };
 	}
 
 	#set(): readonly string[] {

@@ -20,7 +20,7 @@ export class ResourceInvalidError extends TortieError<'RESOURCE_INVALID'> {
 		super('RESOURCE_INVALID', {
 			message:
 				only === undefined
-					? `${subject} is invalid: ${listProblems(problems)}`
+					? `${subject} has ${problems.length} problems: ${listProblems(problems)}`
 					: `${subject} is invalid: ${describeFound(only.found)}`,
 			path: only?.path,
 			found: only?.found,
@@ -37,6 +37,6 @@ export function explainProblem({ path, found, allowed, hint }: Problem): string 
 }
 
 function listProblems(problems: readonly Problem[]): string {
-	const shown = problems.slice(0, MAX_IN_MESSAGE).map(explainProblem).join('. ');
-	return problems.length > MAX_IN_MESSAGE ? `${shown}. And ${problems.length - MAX_IN_MESSAGE} more` : shown;
+	const shown = problems.slice(0, MAX_IN_MESSAGE).map((problem, index) => `(${index + 1}) ${explainProblem(problem)}`);
+	return problems.length > MAX_IN_MESSAGE ? `${shown.join('; ')}; …` : shown.join('; ');
 }

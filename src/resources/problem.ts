@@ -10,6 +10,9 @@ export interface Problem {
 	readonly hint?: string | undefined;
 }
 
+/** More than these nobody reads; a check stops taking notes there. */
+export const MAX_PROBLEMS = 100;
+
 /** A step into a resource: a field's name or a list's index. */
 export type PathStep = string | number;
 
@@ -31,7 +34,20 @@ export function pathText(steps: readonly PathStep[]): string {
 export function describeFound(found: unknown): string {
 	if (found === undefined) return 'is missing';
 	if (Array.isArray(found)) return `found a list of ${found.length}`;
-	if (typeof found === 'object' && found !== null) return 'found an object';
-	const text = typeof found === 'string' ? JSON.stringify(found) : String(found);
+	if (found === null) return 'found null';
+	if (typeof found !== 'string') return typeof found === 'number' || typeof found === 'boolean' ? `found ${found}` : 'found an object';
+	const text = JSON.stringify(found);
 	return `found ${text.length > MAX_FOUND_LENGTH ? `${text.slice(0, MAX_FOUND_LENGTH)}…` : text}`;
+}
+
+/** Takes the note of one problem. */
+export type Report = (path: readonly PathStep[], found: unknown, allowed: string, hint?: string) => void;
+
+/** Runs checks and returns what they reported. */
+export function collectProblems(check: (report: Report) => void): Problem[] {
+	const problems: Problem[] = [];
+	check((path, found, allowed, hint) => {
+		if (problems.length < MAX_PROBLEMS) problems.push({ path: pathText(path), found, allowed, hint });
+	});
+	return problems;
 }

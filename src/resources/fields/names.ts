@@ -25,7 +25,8 @@ export const LABEL_NAME: NameRule = {
 export const NETWORK_POLICY_NAME: NameRule = {
 	pattern: new RegExp(`^(?:${SEGMENT}(?:\\.${SEGMENT})?|(?:knp|ossg)\\.default\\.${SEGMENT}(?:\\.${SEGMENT})*)$`),
 	maxLength: 253,
-	allowed: 'lower-case letters, digits and -, in one part or two joined by a dot (knp.default.… and ossg.default.… are for converted policies)',
+	allowed:
+		'lower-case letters, digits and -, in one part or two joined by a dot (knp.default.… and ossg.default.… are for converted policies)',
 };
 
 export const GLOBAL_NETWORK_POLICY_NAME: NameRule = {

@@ -1,0 +1,172 @@
+import type { KindName, ResourceOf } from '../kinds.ts';
+
+/** A valid resource of every kind, for tests. */
+export const EXAMPLES: { readonly [Name in KindName]: ResourceOf<Name> } = {
+	BGPConfiguration: {
+		apiVersion: 'projectcalico.org/v3',
+		kind: 'BGPConfiguration',
+		metadata: { name: 'default' },
+		spec: {
+			logSeverityScreen: 'Info',
+			nodeToNodeMeshEnabled: true,
+			asNumber: 64512,
+			serviceClusterIPs: [{ cidr: '10.96.0.0/12' }],
+			communities: [{ name: 'bgp-large', value: '64512:300:100' }],
+			prefixAdvertisements: [{ cidr: '172.16.0.0/16', communities: ['bgp-large', '64512:120'] }],
+			ignoredInterfaces: ['docker*'],
+			nodeMeshMaxRestartTime: '2m',
+			nodeMeshPassword: { secretKeyRef: { name: 'bgp', key: 'mesh' } },
+		},
+	},
+	BGPFilter: {
+		apiVersion: 'projectcalico.org/v3',
+		kind: 'BGPFilter',
+		metadata: { name: 'only-pods' },
+		spec: {
+			exportV4: [
+				{
+					action: 'Accept',
+					matchOperator: 'In',
+					cidr: '10.0.0.0/8',
+					prefixLength: { min: 24, max: 32 },
+					operations: [{ addCommunity: { value: '64512:1' } }],
+				},
+			],
+			importV6: [{ action: 'Reject', matchOperator: 'NotIn', cidr: '2001:db8::/32' }],
+		},
+	},
+	BGPPeer: {
+		apiVersion: 'projectcalico.org/v3',
+		kind: 'BGPPeer',
+		metadata: { name: 'rack-a' },
+		spec: { peerIP: '192.0.2.1:1179', asNumber: 64567, nodeSelector: "rack == 'a'", filters: ['only-pods'] },
+	},
+	ClusterInformation: {
+		apiVersion: 'projectcalico.org/v3',
+		kind: 'ClusterInformation',
+		metadata: { name: 'default' },
+		spec: { clusterGUID: '1f3c', clusterType: 'k8s,bgp', calicoVersion: 'v3.32.0', datastoreReady: true },
+	},
+	FelixConfiguration: {
+		apiVersion: 'projectcalico.org/v3',
+		kind: 'FelixConfiguration',
+		metadata: { name: 'default' },
+		spec: {
+			logSeverityScreen: 'Info',
+			reportingInterval: '0s',
+			failsafeInboundHostPorts: [{ protocol: 'TCP', port: 22 }],
+			routeTableRanges: [{ min: 1, max: 250 }],
+			kubeNodePortRanges: ['30000:32767'],
+		},
+	},
+	GlobalNetworkPolicy: {
+		apiVersion: 'projectcalico.org/v3',
+		kind: 'GlobalNetworkPolicy',
+		metadata: { name: 'deny-egress' },
+		spec: {
+			order: 10,
+			selector: "env == 'prod'",
+			namespaceSelector: 'has(team)',
+			applyOnForward: true,
+			egress: [{ action: 'Deny', ipVersion: 4, destination: { nets: ['203.0.113.0/24', '192.0.2.1'] } }],
+		},
+	},
+	GlobalNetworkSet: {
+		apiVersion: 'projectcalico.org/v3',
+		kind: 'GlobalNetworkSet',
+		metadata: { name: 'partners', labels: { partner: 'yes' } },
+		spec: { nets: ['203.0.113.7/24', '2001:db8:1::/48', '192.0.2.1'] },
+	},
+	IPAMConfiguration: {
+		apiVersion: 'projectcalico.org/v3',
+		kind: 'IPAMConfiguration',
+		metadata: { name: 'default' },
+		spec: { strictAffinity: true, autoAllocateBlocks: false, maxBlocksPerHost: 4 },
+	},
+	IPPool: {
+		apiVersion: 'projectcalico.org/v3',
+		kind: 'IPPool',
+		metadata: { name: 'default-ipv4-ippool' },
+		spec: { cidr: '192.168.0.0/16', ipipMode: 'Always', natOutgoing: true, blockSize: 26, nodeSelector: 'all()' },
+	},
+	IPReservation: {
+		apiVersion: 'projectcalico.org/v3',
+		kind: 'IPReservation',
+		metadata: { name: 'gateways' },
+		spec: { reservedCIDRs: ['192.168.5.1/30', '192.168.6.1'] },
+	},
+	NetworkPolicy: {
+		apiVersion: 'projectcalico.org/v3',
+		kind: 'NetworkPolicy',
+		metadata: { name: 'allow-web', namespace: 'prod' },
+		spec: {
+			tier: 'default',
+			order: 100,
+			selector: "app == 'web'",
+			types: ['Ingress'],
+			ingress: [
+				{
+					action: 'Allow',
+					protocol: 'TCP',
+					source: { selector: "role == 'fe'", namespaceSelector: 'global()' },
+					destination: { ports: [80, '8000:8100', 'http'] },
+				},
+			],
+		},
+	},
+	NetworkSet: {
+		apiVersion: 'projectcalico.org/v3',
+		kind: 'NetworkSet',
+		metadata: { name: 'databases', namespace: 'prod', labels: { role: 'db' } },
+		spec: { nets: ['10.1.0.0/24'] },
+	},
+	Node: {
+		apiVersion: 'projectcalico.org/v3',
+		kind: 'Node',
+		metadata: { name: 'worker-1' },
+		spec: {
+			bgp: { asNumber: 64512, ipv4Address: '10.0.0.11/24', ipv6Address: '2001:db8::11/64', routeReflectorClusterID: '244.0.0.1' },
+			vxlanTunnelMACAddr: '66:4a:2b:10:9e:01',
+			orchRefs: [{ nodeName: 'worker-1', orchestrator: 'k8s' }],
+			addresses: [{ address: '10.0.0.11/24', type: 'CalicoNodeIP' }],
+			interfaces: [{ name: 'eth0', addresses: ['10.0.0.11/24'] }],
+		},
+		status: { podCIDRs: ['192.168.1.0/24'] },
+	},
+	Profile: {
+		apiVersion: 'projectcalico.org/v3',
+		kind: 'Profile',
+		metadata: { name: 'kns.default' },
+		spec: {
+			ingress: [{ action: 'Allow', source: {}, destination: {} }],
+			egress: [{ action: 'Allow', source: {}, destination: {} }],
+			labelsToApply: { 'pcns.projectcalico.org/name': 'default' },
+		},
+	},
+	Tier: {
+		apiVersion: 'projectcalico.org/v3',
+		kind: 'Tier',
+		metadata: { name: 'security' },
+		spec: { order: 100, defaultAction: 'Pass' },
+	},
+	WorkloadEndpoint: {
+		apiVersion: 'projectcalico.org/v3',
+		kind: 'WorkloadEndpoint',
+		metadata: { name: 'worker--1-k8s-web--7d8f-eth0', namespace: 'default', generateName: 'web-' },
+		spec: {
+			orchestrator: 'k8s',
+			workload: '',
+			node: 'worker-1',
+			containerID: '4c1f',
+			pod: 'web-7d8f',
+			endpoint: 'eth0',
+			ipNetworks: ['192.168.21.67/32', 'fd00::1/128'],
+			ipNATs: [{ internalIP: '192.168.21.67', externalIP: '172.16.1.3' }],
+			profiles: ['kns.default', 'ksa.default.web'],
+			interfaceName: 'cali82111e10a96',
+			mac: 'ee:ee:ee:ee:ee:ee',
+			ports: [{ name: 'http', protocol: 'TCP', port: 8080, hostPort: 0, hostIP: '' }],
+			qosControls: { ingressBurst: 4_294_967_296, dscp: 'EF' },
+		},
+	},
+};

@@ -41,7 +41,7 @@ export type IpSetType = 'net' | 'ip-port';
 /** `net` sets: a {@link Cidr}. `ip-port` sets: `<address>,<tcp|udp|sctp>:<port>`. */
 export type IpSetMember = string;
 
-/** Every enabled pool, and those of them whose traffic to outside is masqueraded. */
+/** Every pool of workloads, and those whose traffic to outside is masqueraded; none covers another. Disabled ones still have addresses in use. */
 export interface PoolSets {
 	readonly all: readonly Cidr[];
 	readonly masquerade: readonly Cidr[];
@@ -63,6 +63,7 @@ export interface EndpointPolicy {
 /** Evaluated in order: tiers, then profiles, then deny. */
 export interface PolicyList {
 	readonly tiers: readonly TierPolicies[];
+	/** Their rules follow one another; a Pass has no tier to go to and ends in the deny after them. */
 	readonly profiles: readonly PolicyId[];
 }
 
@@ -76,6 +77,7 @@ export interface TierPolicies {
 
 export interface CompiledPolicy {
 	readonly id: PolicyId;
+	/** Empty for a profile. */
 	readonly tier: string;
 	readonly ingress: readonly CompiledRule[];
 	readonly egress: readonly CompiledRule[];

@@ -4,7 +4,8 @@ export const kernelError = defineErrors({
 	KERNEL_NATIVE_MISSING: 'The system-call addon is not built, or it was built for another machine.',
 	KERNEL_SYSTEM_CALL: 'A system call failed; `found` is the name of the error number.',
 	KERNEL_REFUSED: 'The kernel refused a netlink request; `found` is the name of the error number.',
-	KERNEL_TRANSACTION_REFUSED: 'The kernel refused an nftables transaction as a whole; nothing of it was applied. `found` lists the failed operations.',
+	KERNEL_TRANSACTION_REFUSED:
+		'The kernel refused an nftables transaction as a whole; nothing of it was applied. `found` lists the failed operations.',
 	KERNEL_OVERRUN: 'A netlink socket lost messages because its receive buffer was full: list again.',
 	KERNEL_TIMEOUT: 'The kernel gave no answer within the limit.',
 	KERNEL_DUMP_INTERRUPTED: 'A kernel table kept changing while it was listed, more often than the listing is retried.',

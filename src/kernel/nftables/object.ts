@@ -17,7 +17,7 @@ export interface Table extends TableRef {
 
 export type ChainType = 'filter' | 'nat' | 'route';
 
-export type HookName = 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting' | 'ingress' | 'egress';
+export type HookName = 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting';
 
 /** Where a base chain is attached. */
 export interface BaseChain {
@@ -26,8 +26,6 @@ export interface BaseChain {
 	/** Lower runs earlier: raw −300, mangle −150, dstnat −100, filter 0, srcnat 100. */
 	readonly priority: number;
 	readonly policy: 'accept' | 'drop';
-	/** Devices, for the hooks `ingress` and `egress`. */
-	readonly devices?: readonly string[];
 }
 
 export interface Chain {

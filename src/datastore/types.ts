@@ -70,13 +70,17 @@ export interface IpamAttribute {
 	readonly alternateOwnerAttributes?: Readonly<Record<string, string>> | undefined;
 	/** RFC 3339; the address is cooling down. */
 	readonly releasedAt?: string | undefined;
+	/** Fields this version does not know, kept for the round trip. */
+	readonly extra?: Readonly<Record<string, unknown>>;
 }
 export interface IpamAffinity {
 	readonly state: 'confirmed' | 'pending' | 'pendingDeletion';
+	readonly extra?: Readonly<Record<string, unknown>>;
 }
 export interface IpamHandle {
 	/** Block prefix → number of addresses. Not authoritative; the block is. */
 	readonly blocks: Readonly<Record<string, number>>;
+	readonly extra?: Readonly<Record<string, unknown>>;
 }
 export interface IpamConfig {
 	readonly strictAffinity: boolean;
@@ -92,11 +96,11 @@ export interface KeyValue<K extends Key = Key> {
 	readonly revision: Revision;
 }
 
-/** What a list covers: every object of a kind, or of a part of the IPAM data. */
+/** What a list covers: every object of a kind, or of a part of the IPAM data. Affinities are those of hosts unless a type is given. */
 export type ListScope =
 	| { readonly type: 'resource'; readonly kind: KindName; readonly namespace?: string; readonly namePrefix?: string }
 	| { readonly type: 'block'; readonly family?: 4 | 6 }
-	| { readonly type: 'affinity'; readonly host?: string; readonly family?: 4 | 6 }
+	| { readonly type: 'affinity'; readonly affinityType?: 'host' | 'virtual'; readonly host?: string; readonly family?: 4 | 6 }
 	| { readonly type: 'handle' }
 	| { readonly type: 'ipam-config' };
 
@@ -117,7 +121,9 @@ export interface ListResult {
 export type WatchEvent =
 	| { readonly type: 'set'; readonly entry: KeyValue }
 	| { readonly type: 'delete'; readonly key: Key; readonly revision: Revision }
-	| { readonly type: 'invalid'; readonly entry: InvalidEntry; readonly revision: Revision };
+	| { readonly type: 'invalid'; readonly entry: InvalidEntry; readonly revision: Revision }
+	/** Nothing changed up to this revision; a later watch may resume from it. */
+	| { readonly type: 'progress'; readonly revision: Revision };
 
 export interface CallOptions {
 	readonly signal?: AbortSignal;
@@ -126,7 +132,7 @@ export interface CallOptions {
 /**
  * One datastore. All calls have a limit of their own beside the caller's signal.
  * Errors: DATASTORE_EXISTS, DATASTORE_NOT_FOUND, DATASTORE_CONFLICT, DATASTORE_UNAVAILABLE, DATASTORE_UNAUTHORIZED,
- * DATASTORE_INVALID_ENTRY.
+ * DATASTORE_INVALID_ENTRY, DATASTORE_REFUSED, DATASTORE_TOO_LARGE, DATASTORE_UNSUPPORTED (the built-in profile), DATASTORE_ABORTED (the signal).
  */
 export interface Backend extends AsyncDisposable {
 	get<K extends Key>(key: K, options?: CallOptions): Promise<KeyValue<K>>;
@@ -138,8 +144,8 @@ export interface Backend extends AsyncDisposable {
 	/** With a revision: only that version. Fails with DATASTORE_NOT_FOUND or DATASTORE_CONFLICT. */
 	delete(key: Key, revision?: Revision, options?: CallOptions): Promise<void>;
 	/**
-	 * Events after `revision`, batched as they arrive. Ends by throwing: DATASTORE_COMPACTED (list again), or
-	 * DATASTORE_UNAVAILABLE (resume from the last revision seen).
+	 * Events after `revision`, batched as they arrive. Ends by throwing: DATASTORE_COMPACTED (list again), DATASTORE_REPLACED
+	 * (list again, and trust no revision from before), or DATASTORE_UNAVAILABLE (resume from the last revision seen).
 	 */
 	watch(scope: ListScope, revision: Revision, options?: CallOptions): AsyncIterable<readonly WatchEvent[]>;
 	/** One cheap round trip, for start-up and probes. */

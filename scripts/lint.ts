@@ -12,6 +12,7 @@ const checks: Readonly<Record<string, () => string | undefined>> = {
 	rules: () => run('oxlint', ['--type-aware']),
 	boundaries: checkBoundaries,
 	'unused-code': () => run('knip', ['--no-progress']),
+	generated: () => run(process.execPath, ['scripts/generate-docs.ts', '--check']),
 };
 
 const chosen = process.argv.slice(2);

@@ -82,7 +82,7 @@ async function runFiles(layer: string, paths: readonly string[], isolated: boole
 
 /** With process isolation each file is itself reported as a test. */
 function isFileEvent(event: { readonly name: string; readonly nesting: number }): boolean {
-	return event.nesting === 0 && /\.test\.ts$/.test(event.name);
+	return event.nesting === 0 && event.name.endsWith('.test.ts');
 }
 
 function kernelObjects(): ReadonlySet<string> {

@@ -7,7 +7,8 @@ import { after, test } from 'node:test';
 
 const copy = mkdtempSync(join(tmpdir(), 'tortie-boundaries-'));
 after(() => rmSync(copy, { recursive: true, force: true }));
-for (const part of ['src', 'scripts', 'package.json', 'tsconfig.json', '.dependency-cruiser.mjs']) cpSync(part, join(copy, part), { recursive: true });
+for (const part of ['src', 'scripts', 'package.json', 'tsconfig.json', '.dependency-cruiser.mjs'])
+	cpSync(part, join(copy, part), { recursive: true });
 symlinkSync(join(process.cwd(), 'node_modules'), join(copy, 'node_modules'));
 
 function lintBoundaries(): { readonly status: number | null; readonly output: string } {

@@ -1,12 +1,13 @@
 /**
  * Adds to package-lock.json the optional packages for other platforms that the registry in use did not have: `npm ci`
- * wants an entry for each, though it installs none of them here. Takes addresses out. Run it after a change of
- * dependencies.
+ * wants an entry for each, though it installs none of them here. Takes addresses out, and demands on Node that
+ * the project's own Node meets. Run it after a change of dependencies.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 
 interface LockEntry {
 	funding?: unknown;
+	engines?: unknown;
 	readonly version?: string;
 	readonly dev?: boolean;
 	readonly optional?: boolean;
@@ -25,6 +26,8 @@ const lock = JSON.parse(readFileSync(FILE, 'utf8')) as { packages: Record<string
 let added = 0;
 for (const [path, entry] of Object.entries(lock.packages)) {
 	delete entry.funding;
+	// They run on the Node that is installed with them; npm would leave them out where it runs on an older one itself.
+	if (entry.optional === true) delete entry.engines;
 	for (const [name, version] of Object.entries(entry.optionalDependencies ?? {})) {
 		const place = `node_modules/${name}`;
 		if (path === '' || lock.packages[place] !== undefined) continue;

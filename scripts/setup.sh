@@ -14,7 +14,7 @@ fail() { printf 'set-up: %s\n' "$*" >&2; exit 1; }
 declare -A needs=(
 	[ip]=iproute2 [nft]=nftables [etcd]=etcd-server [etcdctl]=etcd-client [bird]=bird2 [conntrack]=conntrack
 	[gcc]=gcc [/usr/include/linux/netlink.h]=linux-libc-dev [/usr/lib/$(uname -m)-linux-gnu/libc.a]=libc6-dev
-	[openssl]=openssl [ping]=iputils-ping
+	[openssl]=openssl [ping]=iputils-ping [sysctl]=procps
 )
 missing=()
 for what in "${!needs[@]}"; do

@@ -7,7 +7,7 @@ import { after, test } from 'node:test';
 
 const copy = mkdtempSync(join(tmpdir(), 'tortie-boundaries-'));
 after(() => rmSync(copy, { recursive: true, force: true }));
-for (const part of ['src', 'scripts', 'package.json', 'tsconfig.json', '.dependency-cruiser.mjs'])
+for (const part of ['src', 'test/support', 'scripts', 'package.json', 'tsconfig.json', '.dependency-cruiser.mjs'])
 	cpSync(part, join(copy, part), { recursive: true });
 symlinkSync(join(process.cwd(), 'node_modules'), join(copy, 'node_modules'));
 
